@@ -1,0 +1,1 @@
+"""Labelled text: sources, validation, splits and batches."""

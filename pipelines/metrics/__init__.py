@@ -1,0 +1,1 @@
+"""Numbers from predictions and references; pure functions."""

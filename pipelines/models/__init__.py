@@ -1,0 +1,1 @@
+"""Base models, their attention projections, adapters and heads."""
