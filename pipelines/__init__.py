@@ -1,10 +1,10 @@
 """aasaan: fine-tune a transformer for a task, track it, and make it a bundle that can be served.
 
-    from pipelines import finetune, load
+from pipelines import finetune, load
 
-    run = finetune("configs/sentiment.yaml", ["training.epochs=2"])
-    model = load("sentiment")                 # or a bundle folder, or an MLflow URI
-    model.predict(["The exam was a piece of cake"])
+run = finetune("configs/sentiment.yaml", ["training.epochs=2"])
+model = load("sentiment")                 # or a bundle folder, or an MLflow URI
+model.predict(["The exam was a piece of cake"])
 """
 
 from typing import TYPE_CHECKING, Any

@@ -31,7 +31,7 @@ from pipelines.tasks import create_task
 from pipelines.tasks.task import Task
 
 MANIFEST = "bundle.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 Engine = Literal["onnx", "torch"]
 
 
@@ -89,7 +89,7 @@ class Bundle:
         )
         model = self.task.build_model(encoder)
         if self.manifest.adapter is not None:
-            return load_adapter(model, self.folder / "adapter")  # type: ignore[return-value]
+            return load_adapter(model, self.folder / "adapter")
         load_model(model, self.folder / "model" / "model.safetensors")
         return model
 
@@ -110,7 +110,7 @@ def write(
     """
     with staged(destination) as folder:
         if adapted:
-            save_adapter(model, folder / "adapter")  # type: ignore[arg-type]
+            save_adapter(model, folder / "adapter")
         else:
             (folder / "model").mkdir()
             save_model(model, str(folder / "model" / "model.safetensors"))

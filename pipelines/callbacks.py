@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -67,7 +67,12 @@ class StopOnSignal(TrainerCallback):
 class LogMetrics(TrainerCallback):
     """Hands every metric that the Trainer logs to `log(step, metrics)` under our names."""
 
-    NAMES = {"loss": "train/loss", "learning_rate": "train/learning_rate", "grad_norm": "train/grad_norm"}
+    TIMINGS = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
+    NAMES: ClassVar = {
+        "loss": "train/loss",
+        "learning_rate": "train/learning_rate",
+        "grad_norm": "train/grad_norm",
+    }
 
     def __init__(self, log: Callable[[int, Metrics], None]) -> None:
         self.log = log
@@ -85,7 +90,7 @@ class LogMetrics(TrainerCallback):
             self.log(state.global_step, metrics)
 
     def _name(self, key: str) -> str:
-        if key.startswith("eval_"):
+        if key.startswith("eval_") and key not in self.TIMINGS:
             return "validation/" + key.removeprefix("eval_")
         return self.NAMES.get(key, "")
 

@@ -20,7 +20,8 @@ def model_card(manifest: Manifest, evaluation: Evaluation, counts: dict[str, dic
         for name, interval in evaluation.metrics.items()
     ]
     slices = [
-        f"| {name.replace('=', ': ')} | {evaluation.sizes[name]} | {i.value:.1f} | {i.low:.1f} – {i.high:.1f} |"
+        f"| {name.replace('=', ': ')} | {evaluation.sizes[name]} | {i.value:.1f} "
+        f"| {i.low:.1f} – {i.high:.1f} |"
         for name, i in evaluation.slices.items()
     ]
     parity = manifest.parity

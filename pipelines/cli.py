@@ -46,16 +46,20 @@ def main() -> None:
 def finetune(
     config: Annotated[Path, typer.Argument(help="A run's YAML, e.g. configs/sentiment.yaml.")],
     overrides: Set = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the stopped run of this config.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the stopped run of this config.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Fine-tune, evaluate, write a bundle, track it in MLflow, promote it if it earned that."""
     from pipelines.config import load_config
 
     checked = load_config(config, overrides)
-    with err.status("loading libraries, data and base model …") if not as_json else err.status(""):
-        from pipelines.finetuning import finetune as run
+    from pipelines.finetuning import finetune as run
+
     done = run(checked, resume=resume)
+    if done is None:  # a process that `accelerate launch` started beside the first
+        return
     if as_json:
         _print_json(_finetuned_record(done))
     else:
@@ -65,7 +69,9 @@ def finetune(
 @app.command()
 def evaluate(
     model: Model,
-    data: Annotated[Path | None, typer.Option("--data", help="A labelled CSV, TSV, JSONL or Parquet file.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="A labelled CSV, TSV, JSONL or Parquet file.")
+    ] = None,
     columns: Annotated[list[str] | None, typer.Option("--column", metavar="OURS=THEIRS")] = None,
     labels: Annotated[list[str] | None, typer.Option("--label", metavar="THEIRS=OURS")] = None,
     only: Annotated[str, typer.Option("--only", help="Answer with these labels only, comma-separated.")] = "",
@@ -86,7 +92,9 @@ def evaluate(
     if as_json:
         _print_json(result)
     else:
-        table = Table("metric", "value", "95 % interval", title=f"{result['model']} on {result['data']['source']}")
+        table = Table(
+            "metric", "value", "95 % interval", title=f"{result['model']} on {result['data']['source']}"
+        )
         for name, value in result["metrics"].items():
             table.add_row(name, f"{value:.2f}", "{:.2f} – {:.2f}".format(*result["intervals"][name]))
         out.print(table)
@@ -95,12 +103,16 @@ def evaluate(
 @app.command()
 def predict(
     model: Model,
-    texts: Annotated[list[str] | None, typer.Argument(metavar="[TEXT…|-]", help="- reads a text a line.")] = None,
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT…|-]", help="- reads a text a line.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Predict for texts, or for each line of standard input (-)."""
     if not texts:
-        raise UsageError('Nothing to predict. Give texts ("…" "…") or - to read one a line from standard input.')
+        raise UsageError(
+            'Nothing to predict. Give texts ("…" "…") or - to read one a line from standard input.'
+        )
     lines = (line.rstrip("\n") for line in sys.stdin) if texts == ["-"] else iter(texts)
     from pipelines.loading import load
 
@@ -125,10 +137,11 @@ def compare(task: TaskName, as_json: Json = False) -> None:
         return
     table = Table("version", "run", "metric", "value", "95 % interval", "judged on", "aliases")
     for row in rows:
+        interval = f"{row['low']:.2f} – {row['high']:.2f}"
+        judged_on, aliases = row["evaluation_fingerprint"][:8], ", ".join(row["aliases"])
         table.add_row(
-            row["version"], row["run"], row["metric"], f"{row['value']:.2f}",
-            f"{row['low']:.2f} – {row['high']:.2f}", row["evaluation_fingerprint"][:8], ", ".join(row["aliases"]),
-        )  # fmt: skip
+            row["version"], row["run"], row["metric"], f"{row['value']:.2f}", interval, judged_on, aliases
+        )
     out.print(table)
 
 
@@ -145,7 +158,9 @@ def promote(
     decision = registry.promote(task, version, force)
     if not decision.promoted:
         raise PromotionError(f"Version {decision.challenger.number} stays out: {decision.reason}.")
-    out.print(f"Version {decision.challenger.number} is champion of {task}: {decision.reason}.", highlight=False)
+    out.print(
+        f"Version {decision.challenger.number} is champion of {task}: {decision.reason}.", highlight=False
+    )
 
 
 @app.command()
@@ -186,7 +201,9 @@ def data_check(
     data = prepare(settings, create_task(_known_task(task)), seed=0)
     table = Table("split", "rows", "by label", title=f"{file} can be trained on")
     for name, counts in data.counts.items():
-        table.add_row(name, str(len(data.splits[name])), ", ".join(f"{n} {label}" for label, n in counts.items()))
+        table.add_row(
+            name, str(len(data.splits[name])), ", ".join(f"{n} {label}" for label, n in counts.items())
+        )
     out.print(table)
     for note in data.notes:
         out.print(f"note: {note}", markup=False)
@@ -196,7 +213,9 @@ def data_check(
 def serve(
     host: Annotated[str | None, typer.Option(help="Default 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Default 8000.")] = None,
-    bundle: Annotated[list[Path] | None, typer.Option("--bundle", help="Serve this bundle, no registry.")] = None,
+    bundle: Annotated[
+        list[Path] | None, typer.Option("--bundle", help="Serve this bundle, no registry.")
+    ] = None,
 ) -> None:
     """Serve the champion of every task over HTTP."""
     from importlib import import_module
@@ -249,7 +268,9 @@ def _print_finetuned(done: Any) -> None:
     table = Table("metric", "value", "95 % interval", "champion's", title=f"{manifest.name}, {split} split")
     for name, numbers in manifest.metrics.items():
         theirs = f"{champion.value:.2f}" if champion and name == champion.metric else ""
-        table.add_row(name, f"{numbers['value']:.2f}", f"{numbers['low']:.2f} – {numbers['high']:.2f}", theirs)
+        table.add_row(
+            name, f"{numbers['value']:.2f}", f"{numbers['low']:.2f} – {numbers['high']:.2f}", theirs
+        )
     out.print(table)
     share = 100 * manifest.trainable_parameters / manifest.parameters
     task = manifest.task["name"]
@@ -263,8 +284,9 @@ def _print_finetuned(done: Any) -> None:
     if decision:
         verdict = "champion" if decision.promoted else "challenger"
         lines.append(f"version    {decision.challenger.number}, {verdict}: {decision.reason}")
-    lines += ["", f'next       aasaan predict {task if decision and decision.promoted else done.result.bundle.folder} '
-              '"The exam was a piece of cake"', "           make serve    make ui"]  # fmt: skip
+    model = task if decision and decision.promoted else done.result.bundle.folder
+    lines += ["", f'next       aasaan predict {model} "The exam was a piece of cake"']
+    lines += ["           make serve    make ui"]
     for line in lines:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
 

@@ -40,8 +40,7 @@ class BaseModelConfig(Section):
     def _pinned(self) -> BaseModelConfig:
         if self.source == "hub" and not re.fullmatch(r"[0-9a-f]{40}", self.revision or ""):
             raise ValueError(
-                "a hub base needs a pinned revision: a commit hash of 40 hex digits, "
-                f"found {self.revision!r}"
+                f"a hub base needs a pinned revision: a commit hash of 40 hex digits, found {self.revision!r}"
             )
         return self
 
@@ -106,9 +105,7 @@ class DataConfig(Section):
                 f"{key} must name either `all`, or `train` and `validation` (and `test` if there "
                 f"is one); found {sorted(given) or 'nothing'}"
             )
-        if self.source == "hub" and (
-            not self.name or not re.fullmatch(r"[0-9a-f]{40}", self.revision or "")
-        ):
+        if self.source == "hub" and (not self.name or not re.fullmatch(r"[0-9a-f]{40}", self.revision or "")):
             raise ValueError("a hub data set needs its id in `name` and a commit hash in `revision`")
         return self
 
@@ -196,9 +193,7 @@ class RunConfig(Section):
     adapter: AdapterConfig | None = Field(
         default_factory=AdapterConfig, description="null: full fine-tuning."
     )
-    freeze_base: bool = Field(
-        False, description="With `adapter: null`: train the head on a frozen base."
-    )
+    freeze_base: bool = Field(False, description="With `adapter: null`: train the head on a frozen base.")
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     export: ExportConfig = Field(default_factory=ExportConfig)

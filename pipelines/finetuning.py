@@ -24,13 +24,13 @@ class Finetuned:
 
 def finetune(
     config: RunConfig | str | Path, overrides: list[str] | None = None, resume: bool | Path = False
-) -> Finetuned:
+) -> Finetuned | None:
     """Fine-tunes a base for a task and tracks it in MLflow.
 
     `config` is a `RunConfig` or the path of a YAML, `overrides` are ``a.b=value``. With `resume` the
     newest unfinished run of exactly this config goes on from its last checkpoint. Raises an
     `AasaanError` for anything wrong with config, data or base, before training; MLflow being out of
-    reach is a warning.
+    reach is a warning. Under `accelerate launch` all processes but the first return None.
     """
     if not isinstance(config, RunConfig):
         config = load_config(Path(config), overrides)
@@ -44,6 +44,8 @@ def finetune(
         live.end("FAILED")
         raise
     live.end("FINISHED")
+    if result is None:
+        return None
     try:
         published = publish(result.folder)
         decision = None

@@ -16,7 +16,9 @@ from pipelines.tasks.task import Evaluation
 BLUE, ORANGE, GREY = "#2563eb", "#ea580c", "#9ca3af"
 
 
-def draw_run(evaluation: Evaluation, labels: Sequence[str], history: Sequence[dict[str, Any]], folder: Path) -> None:
+def draw_run(
+    evaluation: Evaluation, labels: Sequence[str], history: Sequence[dict[str, Any]], folder: Path
+) -> None:
     """Writes confusion_matrix.png, reliability.png, loss.png and, with slices, slices.png."""
     folder.mkdir(parents=True, exist_ok=True)
     figures = {

@@ -68,7 +68,9 @@ class Predictor:
         encoded = self.encode(texts)
         predictions: list[Any] = [None] * len(texts)
         for rows, outputs in self._batches(encoded, tokens):
-            for row, prediction in zip(rows, self.task.decode([texts[r] for r in rows], outputs), strict=True):
+            for row, prediction in zip(
+                rows, self.task.decode([texts[r] for r in rows], outputs), strict=True
+            ):
                 predictions[row] = prediction
         return predictions
 

@@ -1,4 +1,4 @@
-"""One training, from a config to a bundle. Read `train` from top to bottom."""
+"""One training, from a config to a bundle. Read `train` and `fit` from top to bottom."""
 
 import json
 import logging
@@ -10,9 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from datasets import Dataset
 from torch.utils.data import DataLoader
-from transformers import EarlyStoppingCallback, PreTrainedModel, Trainer, TrainingArguments, set_seed
+from transformers import (
+    EarlyStoppingCallback,
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
 
 from pipelines import bundle as bundles
 from pipelines import environment
@@ -38,6 +47,29 @@ log = logging.getLogger("aasaan")
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """A trained model with what it was trained on and how, not yet a bundle.
+
+    `history` is the Trainer's log: one dict a logged step. `steps` counts updates.
+    """
+
+    config: RunConfig
+    task: Task
+    base: Base
+    data: Prepared
+    tokenizer: TextTokenizer
+    model: PreTrainedModel
+    record: RunRecord
+    history: list[dict[str, Any]]
+    steps: int
+    seconds: float
+
+    @property
+    def folder(self) -> Path:
+        return self.record.folder
+
+
+@dataclass(frozen=True)
 class RunResult:
     """What a run left behind. `metrics` are points; `folder` holds bundle, plots and record."""
 
@@ -55,40 +87,66 @@ def train(
     config: RunConfig,
     resume: bool | Path = False,
     on_start: Callable[[RunRecord], None] = lambda record: None,
-) -> RunResult:
+) -> RunResult | None:
     """Fine-tunes a base for a task and writes its bundle and its record.
 
     `resume` goes on from the last checkpoint of the newest unfinished run of the same config, or of
     the run folder that it names. `on_start` gets the run's record before training. Nothing here
-    needs MLflow: `pipelines.finetuning` adds that.
+    needs MLflow: `pipelines.finetuning` adds that. Under `accelerate launch` every process trains and
+    the first one writes; the others return None.
+    """
+    fitted = fit(config, resume, on_start)
+    if not is_first_process():
+        return None
+    evaluation, bundle = write_bundle(fitted)
+    draw_run(evaluation, fitted.task.labels, fitted.history, fitted.folder / "plots")
+    fitted.record.log(fitted.steps, flat_metrics(evaluation, fitted.data.evaluation_split))
+    fitted.record.finish()
+    return RunResult(fitted.folder, bundle, evaluation, fitted.seconds)
+
+
+def fit(
+    config: RunConfig,
+    resume: bool | Path = False,
+    on_start: Callable[[RunRecord], None] = lambda record: None,
+) -> Fitted:
+    """Data, base, adapter, training: everything of a run before its bundle.
+
+    Raises an `AasaanError` for whatever is wrong with config, data, base or disk before it trains, and
+    `Interrupted` when it was stopped by Ctrl-C or SIGTERM.
     """
     task = create_task(config.task)
     data = prepare(config.data, task, config.seed)
-    for note in data.notes:
-        log.info("data: %s", note)
     base = resolve_base(config.base.source, config.base.name, config.base.revision)
     require_space(runs_folder(), 12 * (base.folder / "model.safetensors").stat().st_size)
-    folder = _find_unfinished(config, resume) if resume else _new_folder(config)
-    record = RunRecord.open(folder)
-    record.describe(config, data, base)
-    on_start(record)
-
     set_seed(config.seed)
     torch.set_num_threads(config.training.threads or environment.cores())
     tokenizer = TextTokenizer(load_tokenizer(base), task.max_length)
     model = build_model(config, task, base)
+
+    folder = _shared_between_processes(
+        lambda: _find_unfinished(config, resume) if resume else _new_folder(config)
+    )
+    record = RunRecord.open(folder)
+    if is_first_process():
+        for note in data.notes:
+            log.info("data: %s", note)
+        record.describe(config, data, base)
+        on_start(record)
     start = time.perf_counter()
-    trainer = _train(config, task, model, tokenizer, data, folder, record)
+    trainer = _train(config, task, model, tokenizer, data, record)
     seconds = time.perf_counter() - start
     steps = trainer.state.global_step
-    examples = len(data.splits["train"]) * (trainer.state.epoch or 0)
-    record.log(steps, {"train/seconds": seconds, "train/examples_per_second": examples / seconds})
+    if is_first_process():
+        speed = len(data.splits["train"]) * (trainer.state.epoch or 0) / seconds
+        record.log(steps, {"train/seconds": seconds, "train/examples_per_second": speed})
+    history = trainer.state.log_history
+    return Fitted(config, task, base, data, tokenizer, model, record, history, steps, seconds)
 
-    evaluation, bundle = _write_bundle(config, task, model, tokenizer, data, base, folder)
-    draw_run(evaluation, task.labels, trainer.state.log_history, folder / "plots")
-    record.log(steps, flat_metrics(evaluation, data.evaluation_split))
-    record.finish()
-    return RunResult(folder, bundle, evaluation, seconds)
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes: always, unless a launcher started several."""
+    return bool(PartialState().is_main_process)
 
 
 def flat_metrics(evaluation: Evaluation, split: str) -> dict[str, float]:
@@ -106,7 +164,7 @@ def build_model(config: RunConfig, task: Task, base: Base) -> PreTrainedModel:
     model = task.build_model(load_encoder(base))
     adapter = config.adapter
     if adapter is not None:
-        return add_adapter(  # type: ignore[return-value]
+        return add_adapter(
             model,
             base.model_type,
             adapter.projections,
@@ -128,11 +186,10 @@ def _train(
     model: PreTrainedModel,
     tokenizer: TextTokenizer,
     data: Prepared,
-    folder: Path,
     record: RunRecord,
 ) -> Trainer:
-    rows = {name: _encode(task, tokenizer, data.splits[name], name) for name in ("train", "validation")}
-    training = config.training
+    rows = {name: _encode(task, tokenizer, examples, name) for name, examples in data.splits.items()}
+    training, folder = config.training, record.folder
     sampler = TokenBudgetSampler(rows["train"]["length"], training.tokens_per_batch, config.seed)
     stop = StopOnSignal()
     ratio = config.adapter.b_rate_ratio if config.adapter else 1.0
@@ -155,6 +212,7 @@ def _train(
         ],
         sampler=sampler,
     )
+    trainer.remove_callback(PrinterCallback)
     if training.early_stopping is not None:
         trainer.add_callback(EarlyStoppingCallback(training.early_stopping))
     with stop.listening():
@@ -183,7 +241,8 @@ class _LengthBatchedTrainer(Trainer):
 
     def _loader(self, rows: Any, sampler: TokenBudgetSampler) -> DataLoader[Any]:
         loader: DataLoader[Any] = DataLoader(rows, batch_sampler=sampler, collate_fn=self.data_collator)
-        return self.accelerator.prepare(loader)  # type: ignore[no-any-return]
+        prepared: DataLoader[Any] = self.accelerator.prepare(loader)
+        return prepared
 
 
 def _arguments(config: RunConfig, task: Task, batches: int, folder: Path) -> TrainingArguments:
@@ -235,58 +294,47 @@ def _encode(task: Task, tokenizer: TextTokenizer, examples: Dataset, split: str)
     )
 
 
-def _write_bundle(
-    config: RunConfig,
-    task: Task,
-    model: PreTrainedModel,
-    tokenizer: TextTokenizer,
-    data: Prepared,
-    base: Base,
-    folder: Path,
-) -> tuple[Evaluation, bundles.Bundle]:
+def write_bundle(fitted: Fitted) -> tuple[Evaluation, bundles.Bundle]:
+    """Exports, evaluates and writes the bundle of a trained model.
+
+    The numbers are those of the graph that will be served, on the data's evaluation split.
+    """
+    config, task, data = fitted.config, fitted.task, fitted.data
     examples = list(data.splits[data.evaluation_split])
     texts = [example["text"] for example in examples]
     outcome: list[Evaluation] = []
 
     def fill(staging: Path) -> tuple[bundles.Manifest, str]:
-        export = config.export
         parity = export_graph(
-            merge(model), task, tokenizer, list(data.splits["validation"]),
-            staging / "onnx", export.quantise, export.tolerance,
+            merge(fitted.model), task, fitted.tokenizer, list(data.splits["validation"]),
+            staging / "onnx", config.export.quantise, config.export.tolerance,
         )  # fmt: skip
         if parity.warning:
             log.warning("%s", parity.warning)
         write_json(staging / "onnx" / "parity.json", parity.record())
-        served = Predictor(task, tokenizer, OnnxRunner(staging / "onnx" / "model.onnx"))
+        served = Predictor(task, fitted.tokenizer, OnnxRunner(staging / "onnx" / "model.onnx"))
         settings = config.evaluation
         evaluation = task.evaluate(
             examples, served.predict(texts), settings.bootstrap_samples, settings.confidence, config.seed
         )
         outcome.append(evaluation)
-        manifest = _manifest(config, task, model, data, base, parity, evaluation, folder.name)
+        manifest = _manifest(fitted, parity, evaluation)
         return manifest, model_card(manifest, evaluation, data.counts)
 
     adapted = config.adapter is not None
-    bundle = bundles.write(folder / "bundle", model, tokenizer, adapted, fill, texts[:32])
+    destination = fitted.folder / "bundle"
+    bundle = bundles.write(destination, fitted.model, fitted.tokenizer, adapted, fill, texts[:32])
     return outcome[0], bundle
 
 
-def _manifest(
-    config: RunConfig,
-    task: Task,
-    model: PreTrainedModel,
-    data: Prepared,
-    base: Base,
-    parity: Parity,
-    evaluation: Evaluation,
-    name: str,
-) -> bundles.Manifest:
+def _manifest(fitted: Fitted, parity: Parity, evaluation: Evaluation) -> bundles.Manifest:
+    config, data, model = fitted.config, fitted.data, fitted.model
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return bundles.Manifest(
-        name=name,
+        name=fitted.folder.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         task=config.task.model_dump(mode="json"),
-        base=base.record(),
+        base=fitted.base.record(),
         adapter=config.adapter.model_dump(mode="json") if config.adapter else None,
         trainable_parameters=sum(size for size, trainable in sizes if trainable),
         parameters=sum(size for size, _ in sizes),
@@ -299,7 +347,7 @@ def _manifest(
             "evaluation_fingerprint": data.evaluation_fingerprint,
             "counts": data.counts,
         },
-        primary_metric=task.primary_metric,
+        primary_metric=fitted.task.primary_metric,
         metrics={
             key: {"value": interval.value, "low": interval.low, "high": interval.high}
             for key, interval in evaluation.metrics.items()
@@ -307,6 +355,14 @@ def _manifest(
         parity=parity.record(),
         versions=environment.versions(),
     )
+
+
+def _shared_between_processes(find: Callable[[], Path]) -> Path:
+    """What the first process finds, told to the others."""
+    found = [find() if is_first_process() else None]
+    broadcast_object_list(found)
+    assert found[0] is not None
+    return found[0]
 
 
 def _new_folder(config: RunConfig) -> Path:

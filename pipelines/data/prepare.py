@@ -60,7 +60,9 @@ def prepare(config: DataConfig, task: Task, seed: int) -> Prepared:
         digest=_sha256([table.digest for table in tables.values()]),
         fingerprint=fingerprint({name: parts[name] for name in parts}),
         evaluation_fingerprint=fingerprint({"evaluation": parts[evaluation_split]}),
-        counts={name: dict(sorted(Counter(r["label"] for r in rows).items())) for name, rows in parts.items()},
+        counts={
+            name: dict(sorted(Counter(r["label"] for r in rows).items())) for name, rows in parts.items()
+        },
         notes=notes,
     )
 
@@ -90,7 +92,9 @@ def read_examples(table: Table, task: Task, config: DataConfig | None = None) ->
         problem = task.problem(values)
         if problem:
             found.append(f"{row.where}: {problem}")
-        examples.append({**values, "group": values.get("group") or normalise(values["text"]), "where": row.where})
+        examples.append(
+            {**values, "group": values.get("group") or normalise(values["text"]), "where": row.where}
+        )
     if found:
         raise DataError(
             problems(
@@ -102,9 +106,7 @@ def read_examples(table: Table, task: Task, config: DataConfig | None = None) ->
     return examples
 
 
-def split_by_group(
-    examples: list[Example], fractions: SplitFractions, seed: int
-) -> dict[str, list[Example]]:
+def split_by_group(examples: list[Example], fractions: SplitFractions, seed: int) -> dict[str, list[Example]]:
     """Splits `examples` so that groups stay whole and labels keep their shares.
 
     Groups are ordered by a hash of the seed and their name, so that adding rows elsewhere does not
@@ -130,7 +132,9 @@ def split_by_group(
 
 def fingerprint(parts: dict[str, list[Example]]) -> str:
     """sha256 over split, text and label of every example, whatever their order."""
-    return _sha256(sorted(json.dumps([name, row["text"], row["label"]]) for name in parts for row in parts[name]))
+    return _sha256(
+        sorted(json.dumps([name, row["text"], row["label"]]) for name in parts for row in parts[name])
+    )
 
 
 def normalise(text: str) -> str:
@@ -158,7 +162,11 @@ def _root(group: str, renamed: dict[str, str]) -> str:
 
 def _without_repeats(examples: list[Example]) -> tuple[list[Example], int]:
     unique = {(normalise(example["text"]), example["label"]): example for example in reversed(examples)}
-    kept = [example for example in examples if unique.get((normalise(example["text"]), example["label"])) is example]
+    kept = [
+        example
+        for example in examples
+        if unique.get((normalise(example["text"]), example["label"])) is example
+    ]
     return kept, len(examples) - len(kept)
 
 

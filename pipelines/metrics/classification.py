@@ -45,9 +45,7 @@ def classification_metrics(
     }
 
 
-def share_correct(
-    correct: NDArray[np.bool_], samples: int, confidence: float, seed: int
-) -> Interval:
+def share_correct(correct: NDArray[np.bool_], samples: int, confidence: float, seed: int) -> Interval:
     """Accuracy of a subset of examples with its bootstrap interval; `correct` has shape ``(n,)``."""
     draws = np.random.default_rng(seed).binomial(len(correct), correct.mean(), size=samples)
     tail = (1 - confidence) / 2
@@ -86,7 +84,7 @@ def calibration_error(bins: Floats) -> Floats:
     ECE = Σ_b n_b/n · |accuracy_b − confidence_b| (Guo et al. 2017, equation 3), in points.
     """
     gap = np.abs(bins[..., 2] - bins[..., 1]).sum(axis=-1)
-    return 100 * gap / bins[..., 0].sum(axis=-1)
+    return np.asarray(100 * gap / bins[..., 0].sum(axis=-1))
 
 
 def reliability(gold: Ints, probabilities: Floats) -> Floats:

@@ -2,6 +2,8 @@
 
 import copy
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -17,7 +19,7 @@ def add_adapter(
     projections: list[str],
     rank: int,
     alpha: float,
-    fresh_modules: list[str],
+    fresh_modules: Sequence[str],
     dropout: float = 0.0,
     rank_stabilised: bool = False,
 ) -> PeftModel:
@@ -28,34 +30,34 @@ def add_adapter(
     """
     config = LoraConfig(
         r=rank,
-        lora_alpha=alpha,  # type: ignore[arg-type]
+        lora_alpha=alpha,
         lora_dropout=dropout,
         use_rslora=rank_stabilised,
         target_modules=module_names(model, model_type, projections),
-        modules_to_save=fresh_modules,
+        modules_to_save=list(fresh_modules),
     )
-    return get_peft_model(model, config)  # type: ignore[return-value]
+    with _quiet():
+        return get_peft_model(model, config)
 
 
 def save_adapter(model: PeftModel, folder: Path) -> None:
     """Writes adapter and fresh modules to `folder` as safetensors."""
-    with warnings.catch_warnings():
-        # peft looks the base up to see whether its vocabulary grew; ours never does.
-        warnings.simplefilter("ignore", UserWarning)
+    with _quiet():
         model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
 
 
 def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
     """`model` with the adapter and the fresh modules of `folder`."""
-    return PeftModel.from_pretrained(model, str(folder))
+    with _quiet():
+        return PeftModel.from_pretrained(model, str(folder))
 
 
 def merge(model: torch.nn.Module) -> PreTrainedModel:
     """The plain model with B·A added to its weights; `model` itself stays as it is."""
     if not isinstance(model, PeftModel):
-        return model  # type: ignore[return-value]
-    return copy.deepcopy(model).merge_and_unload()  # type: ignore[no-any-return, operator]
+        return model
+    return copy.deepcopy(model).merge_and_unload()
 
 
 def is_b_matrix(parameter_name: str) -> bool:
@@ -65,3 +67,12 @@ def is_b_matrix(parameter_name: str) -> bool:
 
 def is_adapter(parameter_name: str) -> bool:
     return ".lora_" in parameter_name
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """peft asks transformers through names that are on their way out, and says so at every call."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        yield

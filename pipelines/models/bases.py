@@ -19,6 +19,7 @@ from transformers.utils import logging as transformers_logging
 from pipelines.errors import ModelError
 from pipelines.storage import sha256
 
+Source = Literal["packaged", "path", "hub"]
 WEIGHTS = "model.safetensors"
 
 # Distribution module and the sha256 of its weights, equal to the file published as
@@ -35,7 +36,7 @@ PACKAGED = {
 class Base:
     """A resolved base: `folder` is local and `sha256` that of its weights."""
 
-    source: Literal["packaged", "path", "hub"]
+    source: Source
     name: str
     revision: str | None
     sha256: str
@@ -47,7 +48,7 @@ class Base:
         return {key: value for key, value in asdict(self).items() if key != "folder"}
 
 
-def resolve_base(source: str, name: str, revision: str | None = None, expected: str | None = None) -> Base:
+def resolve_base(source: Source, name: str, revision: str | None = None, expected: str | None = None) -> Base:
     """Finds a base and checks that it is whole.
 
     `expected` is the sha256 that its weights must have. Raises `ModelError` when there is no such
@@ -71,7 +72,7 @@ def resolve_base(source: str, name: str, revision: str | None = None, expected: 
         model_type = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"Base {name!r}: {folder}/config.json has no model_type: {error}.") from None
-    return Base(source, name, revision, found, model_type, folder)  # type: ignore[arg-type]
+    return Base(source, name, revision, found, model_type, folder)
 
 
 def load_encoder(base: Base) -> PreTrainedModel:
@@ -80,7 +81,7 @@ def load_encoder(base: Base) -> PreTrainedModel:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        return AutoModel.from_pretrained(  # type: ignore[no-any-return]
+        return AutoModel.from_pretrained(
             base.folder, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
         )
     finally:

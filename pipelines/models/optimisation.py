@@ -1,6 +1,7 @@
 """Which parameters learn how fast."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from pipelines.models.adapters import is_adapter, is_b_matrix
 
 
 def parameter_groups(
-    model: torch.nn.Module, training: TrainingConfig, fresh_modules: list[str], b_rate_ratio: float
+    model: torch.nn.Module, training: TrainingConfig, fresh_modules: Sequence[str], b_rate_ratio: float
 ) -> list[dict[str, Any]]:
     """Trainable parameters grouped by learning rate and weight decay, for AdamW.
 

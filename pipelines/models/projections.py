@@ -61,9 +61,7 @@ def module_names(model: torch.nn.Module, model_type: str, chosen: list[str]) -> 
 
 def _no_such_projection(projection: str, model_type: str, linears: list[str]) -> str:
     tails = sorted({_without_layer_number(name) for name in linears})
-    expected = (
-        "query, key, value, output" if model_type in PROJECTIONS else "the tail of a linear's name"
-    )
+    expected = "query, key, value, output" if model_type in PROJECTIONS else "the tail of a linear's name"
     return (
         f"adapter.projections: no linear of this {model_type!r} model matches {projection!r}.\n"
         f"Expected: {expected}. The model's linears (N is the layer): {', '.join(tails)}."

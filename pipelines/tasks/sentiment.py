@@ -43,7 +43,7 @@ class SentimentTask:
     name = "sentiment"
     corpus = "sentiment"
     primary_metric = "macro_f1"
-    fresh_modules = ["head"]
+    fresh_modules: Sequence[str] = ("head",)
     columns: Mapping[str, bool] = {
         "text": True,
         "label": True,
@@ -113,7 +113,9 @@ class SentimentTask:
         return [
             Tensor("label", "BYTES", [n], [p.label for p in predictions]),
             Tensor("score", "FP32", [n], [p.score for p in predictions]),
-            Tensor("scores", "FP32", [n, len(self.labels)], [s for p in predictions for s in p.scores.values()]),
+            Tensor(
+                "scores", "FP32", [n, len(self.labels)], [s for p in predictions for s in p.scores.values()]
+            ),
         ]
 
     def quick_metrics(self, logits: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:

@@ -14,9 +14,7 @@ class SentimentSettings(BaseModel):
     labels: list[str] = Field(
         ["negative", "neutral", "positive"], min_length=2, description="In the order of the logits."
     )
-    max_length: int = Field(
-        128, ge=8, le=8192, description="Tokens; longer texts are truncated and counted."
-    )
+    max_length: int = Field(128, ge=8, le=8192, description="Tokens; longer texts are truncated and counted.")
     pooling: Literal["mean", "cls", "max"] = Field(
         "mean", description="How token vectors become one text vector."
     )

@@ -76,7 +76,7 @@ class Task(Protocol):
         """The metric that picks checkpoints and decides promotions; higher is better."""
 
     @property
-    def fresh_modules(self) -> list[str]:
+    def fresh_modules(self) -> Sequence[str]:
         """Modules of the built model that start untrained: trained fully, saved with an adapter."""
 
     @property
@@ -105,6 +105,11 @@ class Task(Protocol):
         """Metrics during training, without intervals; has the primary one."""
 
     def evaluate(
-        self, examples: Sequence[Example], predictions: Sequence[Any], samples: int, confidence: float, seed: int
+        self,
+        examples: Sequence[Example],
+        predictions: Sequence[Any],
+        samples: int,
+        confidence: float,
+        seed: int,
     ) -> Evaluation:
         """Metrics of predictions for examples, with bootstrap intervals."""

@@ -1,7 +1,7 @@
 """The local record of a run: written first, so that no tracking server can lose a training.
 
-    record/run.json       parameters, tags and data of the run; its MLflow run once there is one
-    record/metrics.jsonl  one line a step: {"step", "time" (ms since 1970), "metrics"}
+record/run.json       parameters, tags and data of the run; its MLflow run once there is one
+record/metrics.jsonl  one line a step: {"step", "time" (ms since 1970), "metrics"}
 """
 
 import json

@@ -4,7 +4,9 @@ Every change of the champion is a run of its own in the experiment ``aasaan-prom
 the numbers, who asked and when. Rollback goes by that record.
 """
 
+import contextlib
 import getpass
+import io
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from mlflow.exceptions import MlflowException
 
 from pipelines import bundle as bundles
 from pipelines.errors import PromotionError, RegistryError
+from pipelines.storage import home
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 HISTORY = "aasaan-promotions"
@@ -64,7 +67,8 @@ def register(bundle: bundles.Bundle, model_uri: str, run_id: str) -> str:
     known = [v for v in _all_versions(name) if v.run_id == run_id]
     if known:
         return str(known[0].version)
-    version = mlflow.register_model(model_uri, name, tags=tags).version
+    with contextlib.redirect_stderr(io.StringIO()):  # it prints what we are about to say
+        version = mlflow.register_model(model_uri, name, tags=tags).version
     client.set_registered_model_alias(name, CHALLENGER, version)
     return str(version)
 
@@ -143,7 +147,9 @@ def compare(task: str) -> list[dict[str, Any]]:
                 "low": version.low,
                 "high": version.high,
                 "evaluation_fingerprint": version.evaluation_fingerprint,
-                "aliases": sorted(alias for alias, number in aliases.items() if str(number) == version.number),
+                "aliases": sorted(
+                    alias for alias, number in aliases.items() if str(number) == version.number
+                ),
             }
         )
     return sorted(rows, key=lambda row: -row["value"])
@@ -222,12 +228,15 @@ def _wanted(task: str, number: str | None) -> Version:
     if number is None:
         found = by_alias(task, CHALLENGER)
         if found is None:
-            raise RegistryError(f"{model_name(task)} has no challenger. Train one: make finetune TASK={task}.")
+            raise RegistryError(
+                f"{model_name(task)} has no challenger. Train one: make finetune TASK={task}."
+            )
         return found
     versions = {str(v.version): v for v in _all_versions(model_name(task))}
     if number not in versions:
         raise RegistryError(
-            f"{model_name(task)} has no version {number!r}. There are: {', '.join(sorted(versions)) or 'none'}."
+            f"{model_name(task)} has no version {number!r}. "
+            f"There are: {', '.join(sorted(versions)) or 'none'}."
         )
     return _as_version(task, versions[number])
 
@@ -254,7 +263,7 @@ def _download_folder(uri: str) -> str | None:
     """A cache folder for remote stores; None where the artefacts are local files already."""
     if store.tracking_uri().startswith("sqlite:"):
         return None
-    folder = store.home() / "downloads"
+    folder = home() / "downloads"
     folder.mkdir(parents=True, exist_ok=True)
     return tempfile.mkdtemp(prefix=uri.split("/")[1] + "-", dir=folder)
 

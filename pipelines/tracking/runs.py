@@ -6,6 +6,7 @@ Neither ever ends a training. What a server did not take stays in the run's fold
 
 import json
 import logging
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,9 @@ class LiveRun:
             client = store.connect()
             self.run_id = record.content.get("mlflow_run_id") or _create_run(record)
             client.update_run(self.run_id, status="RUNNING")
-            record.update(mlflow_run_id=self.run_id, mlflow_complete=record.content.get("mlflow_complete", True))
+            record.update(
+                mlflow_run_id=self.run_id, mlflow_complete=record.content.get("mlflow_complete", True)
+            )
             if record.content["tracking"]["system_metrics"]:
                 self._monitor_system()
         except Exception as error:
@@ -105,7 +108,9 @@ def publish(folder: Path) -> Published:
     """
     record = RunRecord.open(folder)
     if not record.content.get("finished"):
-        raise UsageError(f"{folder} is not a finished run. Expected a folder that `finetune` wrote to its end.")
+        raise UsageError(
+            f"{folder} is not a finished run. Expected a folder that `finetune` wrote to its end."
+        )
     bundle = bundles.load(folder / "bundle")
     content = record.content
     client = store.connect()
@@ -174,11 +179,14 @@ def _log_data(data: dict[str, Any]) -> None:
 def _log_model(bundle: bundles.Bundle) -> str:
     from pipelines.environment import versions
 
-    logged = mlflow.pyfunc.log_model(
-        name="bundle",
-        python_model=str(Path(__file__).with_name("pyfunc.py")),
-        artifacts={"bundle": str(bundle.folder)},
-        pip_requirements=[f"aasaan=={versions()['aasaan']}"],
-        metadata={"task": bundle.task.name, "manifest_name": bundle.manifest.name},
-    )
+    with warnings.catch_warnings():
+        # The predictions' dicts have no narrower type hint than Any.
+        warnings.simplefilter("ignore", UserWarning)
+        logged = mlflow.pyfunc.log_model(
+            name="bundle",
+            python_model=str(Path(__file__).with_name("pyfunc.py")),
+            artifacts={"bundle": str(bundle.folder)},
+            pip_requirements=[f"aasaan=={versions()['aasaan']}"],
+            metadata={"task": bundle.task.name, "manifest_name": bundle.manifest.name},
+        )
     return str(logged.model_uri)

@@ -3,17 +3,17 @@
 import logging
 import os
 import sys
-import warnings
 
 # Before mlflow is imported: no telemetry, and a server that is down costs seconds, not minutes.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
-import mlflow  # noqa: E402
-from mlflow import MlflowClient  # noqa: E402
+import mlflow
+from mlflow import MlflowClient
 
-from pipelines.storage import home, require_space  # noqa: E402
+from pipelines.storage import home, require_space
 
 
 def tracking_uri() -> str:
@@ -28,10 +28,9 @@ def connect() -> MlflowClient:
         require_space(home(), 10_000_000)
         # The first connection creates the tables, which alembic reports line by line.
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
-    warnings.filterwarnings("ignore", module="mlflow")
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     return MlflowClient()
 
 
