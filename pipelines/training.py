@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -247,7 +248,7 @@ class _LengthBatchedTrainer(Trainer):
 
 def _arguments(config: RunConfig, task: Task, batches: int, folder: Path) -> TrainingArguments:
     training = config.training
-    interval = max(1, round(training.evaluate_every * batches / training.gradient_accumulation))
+    interval = math.ceil(training.evaluate_every * batches / training.gradient_accumulation)
     return TrainingArguments(
         output_dir=str(folder / "checkpoints"),
         num_train_epochs=training.epochs,

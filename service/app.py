@@ -1,5 +1,6 @@
 """The application: assembled here, started and stopped here."""
 
+import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from pipelines.environment import own_version
-from pipelines.errors import AasaanError, UsageError
+from pipelines.errors import UsageError
 from service.catalog import Catalog
 from service.errors import Overloaded, RequestError, TooLarge
 from service.routes import health, oip
@@ -24,13 +25,14 @@ log = logging.getLogger("aasaan.service")
 
 
 def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
-    """The ASGI application. `catalog` is loaded at start-up and closed at shutdown."""
+    """The ASGI application. `catalog` is loaded at start-up, unless it is, and closed at shutdown."""
     catalog = catalog or Catalog(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        if not catalog.ready:
-            await catalog.load()
+        if not catalog.models:
+            await asyncio.to_thread(catalog.load)
+        catalog.start()
         yield
         await catalog.close()
 
@@ -53,29 +55,12 @@ def run(host: str | None = None, port: int | None = None, bundles: list[Path] | 
     settings = Settings(**{key: value for key, value in given.items() if value not in (None, [])})  # type: ignore[arg-type]
     logging.getLogger("aasaan.service").setLevel(logging.INFO)
     listener = _listen(settings.host, settings.port)
-    failure: list[AasaanError] = []
-    catalog = _Reporting(settings, failure)
-    config = uvicorn.Config(create_app(settings, catalog), log_level="warning", lifespan="on")
-    log.info("http://%s:%d, API at /docs", settings.host, settings.port)
-    uvicorn.Server(config).run(sockets=[listener])
-    if failure:
-        raise failure[0]
-
-
-class _Reporting(Catalog):
-    """Keeps the reason why nothing could be loaded, so that it is told without a traceback."""
-
-    def __init__(self, settings: Settings, failure: list[AasaanError]) -> None:
-        super().__init__(settings)
-        self.failure = failure
-
-    async def load(self) -> None:
-        try:
-            await super().load()
-        except AasaanError as error:
-            self.failure.append(error)
-            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-            raise
+    catalog = Catalog(settings)
+    with listener:
+        catalog.load()
+        config = uvicorn.Config(create_app(settings, catalog), log_level="warning", lifespan="on")
+        log.info("listening on http://%s:%d, API at /docs", settings.host, settings.port)
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -31,7 +31,7 @@ class Batcher:
         self.batch_tokens = batch_tokens
         self.queue_items = queue_items
         self.waiting: deque[_Item] = deque()
-        self.arrived = asyncio.Event()
+        self.arrived = asyncio.Event()  # bound to the loop that first waits for it
         self.tokenising = ThreadPoolExecutor(1, thread_name_prefix="tokenise")
         self.running = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self.worker: asyncio.Task[None] | None = None

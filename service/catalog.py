@@ -1,6 +1,5 @@
 """Which models are loaded, under which name and version."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,15 +35,19 @@ class Catalog:
         self.models: dict[str, Model] = {}
         self.ready = False
 
-    async def load(self) -> None:
+    def load(self) -> None:
         """Loads and warms up what is to be served. Raises an `AasaanError` when there is nothing."""
-        for name, version, bundle in await asyncio.to_thread(_find, self.settings.bundles):
-            engine = await asyncio.to_thread(OnnxEngine, bundle, self.settings.threads)
-            await asyncio.to_thread(engine.warm_up)
+        for name, version, bundle in _find(self.settings.bundles):
+            engine = OnnxEngine(bundle, self.settings.threads)
+            engine.warm_up()
             batcher = Batcher(engine, self.settings.batch_tokens, self.settings.queue_items)
-            batcher.start()
             self.models[name] = Model(name, version, bundle, batcher)
             log.info("serving %s version %s (%s)", name, version, bundle.manifest.name)
+
+    def start(self) -> None:
+        """Begins to answer; call it in the event loop that requests come in."""
+        for model in self.models.values():
+            model.batcher.start()
         self.ready = True
 
     async def close(self) -> None:

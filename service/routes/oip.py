@@ -197,7 +197,11 @@ def _texts(body: InferRequest, limits: Settings) -> list[str]:
             raise Unprocessable(f"input 'text', item {position}: expected a string, found {text!r}"[:200])
         if not text.strip():
             raise Unprocessable(f"input 'text', item {position}: the text is empty")
-        if len(text.encode("utf-8", "replace")) > limits.max_text_bytes:
+        try:
+            size = len(text.encode("utf-8"))
+        except UnicodeEncodeError:
+            raise Unprocessable(f"input 'text', item {position}: not valid Unicode") from None
+        if size > limits.max_text_bytes:
             raise TooLarge(f"input 'text', item {position}: longer than {limits.max_text_bytes} bytes")
     return texts
 
