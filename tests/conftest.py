@@ -1,6 +1,7 @@
 """One tiny model for the whole suite, made from a config, and a home that is thrown away."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,24 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("AASAAN_HOME", str(folder))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def store_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store without runs, whose tables take seconds to make."""
+    import mlflow
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def empty_store(home: Path, store_template: Path) -> Path:
+    """The home with an empty MLflow store in it."""
+    home.mkdir(parents=True)
+    shutil.copy(store_template, home / "mlflow.db")
+    return home
 
 
 @pytest.fixture(scope="session")

@@ -1,26 +1,51 @@
 """The command line as people call it: exit codes, streams, messages."""
 
+import io
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from pipelines.cli import main
 from tests.conftest import ROOT, FinishedRun
 from tests.tiny import write_reviews
 
 
-def aasaan(home: Path, *arguments: str, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "pipelines", *arguments],
-        env={**os.environ, "AASAAN_HOME": str(home)},
-        input=stdin, capture_output=True, text=True, check=False, timeout=120, cwd=ROOT,
-    )  # fmt: skip
+@dataclass
+class Done:
+    """How a command ended and what it printed."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def test_predict_json_prints_one_object_a_text(finished: FinishedRun) -> None:
+Command = Callable[..., Done]
+
+
+@pytest.fixture
+def aasaan(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs the ``aasaan`` command through its entry point, in the repository's folder."""
+
+    def run(home: Path, *arguments: str, stdin: str = "") -> Done:
+        monkeypatch.setenv("AASAAN_HOME", str(home))
+        monkeypatch.chdir(ROOT)
+        monkeypatch.setattr(sys, "argv", ["aasaan", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return Done(int(ended.value.code or 0), printed.out, printed.err)
+
+    return run
+
+
+def test_predict_json_prints_one_object_a_text(aasaan: Command, finished: FinishedRun) -> None:
     done = aasaan(finished.home, "predict", "sentiment", "A piece of cake", "No.", "--json")
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in done.stdout.splitlines()]
@@ -31,14 +56,14 @@ def test_predict_json_prints_one_object_a_text(finished: FinishedRun) -> None:
     )
 
 
-def test_predict_reads_a_text_a_line(finished: FinishedRun) -> None:
+def test_predict_reads_a_text_a_line(aasaan: Command, finished: FinishedRun) -> None:
     done = aasaan(
         finished.home, "predict", str(finished.bundle), "-", "--json", stdin="one text\nanother [b]text\n"
     )
     assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == ["one text", "another [b]text"]
 
 
-def test_evaluate_json(finished: FinishedRun, tmp_path: Path) -> None:
+def test_evaluate_json(aasaan: Command, finished: FinishedRun, tmp_path: Path) -> None:
     reviews = write_reviews(tmp_path / "reviews.csv", 40)
     command = [
         "evaluate",
@@ -57,18 +82,18 @@ def test_evaluate_json(finished: FinishedRun, tmp_path: Path) -> None:
     assert "f1/neutral" not in result["metrics"]
 
 
-def test_evaluate_without_data_gives_the_recorded_metrics(finished: FinishedRun) -> None:
+def test_evaluate_without_data_gives_the_recorded_metrics(aasaan: Command, finished: FinishedRun) -> None:
     result = json.loads(aasaan(finished.home, "evaluate", "sentiment", "--json").stdout)
     manifest = json.loads((finished.bundle / "bundle.json").read_text())
     assert result["metrics"]["macro_f1"] == manifest["metrics"]["macro_f1"]["value"]
 
 
-def test_compare(finished: FinishedRun) -> None:
+def test_compare(aasaan: Command, finished: FinishedRun) -> None:
     rows = json.loads(aasaan(finished.home, "compare", "--task", "sentiment", "--json").stdout)
     assert [(row["version"], row["aliases"]) for row in rows] == [("1", ["challenger", "champion"])]
 
 
-def test_data_check(home: Path, tmp_path: Path) -> None:
+def test_data_check(aasaan: Command, home: Path, tmp_path: Path) -> None:
     reviews = write_reviews(tmp_path / "reviews.csv")
     done = aasaan(home, "data", "check", str(reviews), "--task", "sentiment")
     assert done.returncode == 0, done.stderr
@@ -96,16 +121,16 @@ def test_data_check(home: Path, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_use_gets_a_message_and_a_code(
-    home: Path, arguments: list[str], code: int, expected: str
+    aasaan: Command, empty_store: Path, arguments: list[str], code: int, expected: str
 ) -> None:
-    done = aasaan(home, *arguments)
+    done = aasaan(empty_store, *arguments)
     assert done.returncode == code
     assert done.stdout == ""
     assert expected in done.stderr.replace("\n", " ")
     assert "Traceback" not in done.stderr
 
 
-def test_make_names_the_tasks(home: Path) -> None:
+def test_make_names_the_tasks() -> None:
     done = subprocess.run(
         ["make", "finetune", "TASK=poetry"], cwd=ROOT, capture_output=True, text=True, check=False
     )

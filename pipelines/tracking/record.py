@@ -13,7 +13,7 @@ from typing import Any
 
 from pipelines import environment
 from pipelines.config import RunConfig
-from pipelines.data.prepare import Prepared
+from pipelines.data.prepare import Prepared, fingerprint
 from pipelines.models.bases import Base
 from pipelines.storage import write_json
 
@@ -51,7 +51,7 @@ class RunRecord:
             },
             data={
                 "source": data.source,
-                "digest": data.fingerprint[:32],
+                "digests": {name: fingerprint({name: list(rows)})[:32] for name, rows in data.splits.items()},
                 "counts": data.counts,
                 "rows": {name: len(rows) for name, rows in data.splits.items()},
                 "evaluation_split": data.evaluation_split,

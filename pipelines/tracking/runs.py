@@ -6,7 +6,6 @@ Neither ever ends a training. What a server did not take stays in the run's fold
 
 import json
 import logging
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,23 +169,20 @@ def _replay_metrics(record: RunRecord, run_id: str) -> None:
 
 def _log_data(data: dict[str, Any]) -> None:
     source = CodeDatasetSource(tags={"source": data["source"], "counts": json.dumps(data["counts"])})
-    dataset = MetaDataset(source, name=data["source"].split("/")[-1][:200], digest=data["digest"])
-    for split in data["rows"]:
-        mlflow.log_input(dataset, context=split)
+    name = data["source"].split("/")[-1][:200]
+    for split, digest in data["digests"].items():
+        mlflow.log_input(MetaDataset(source, name=name, digest=digest), context=split)
     mlflow.log_metrics({f"data/rows/{split}": rows for split, rows in data["rows"].items()})
 
 
 def _log_model(bundle: bundles.Bundle) -> str:
     from pipelines.environment import versions
 
-    with warnings.catch_warnings():
-        # The predictions' dicts have no narrower type hint than Any.
-        warnings.simplefilter("ignore", UserWarning)
-        logged = mlflow.pyfunc.log_model(
-            name="bundle",
-            python_model=str(Path(__file__).with_name("pyfunc.py")),
-            artifacts={"bundle": str(bundle.folder)},
-            pip_requirements=[f"aasaan=={versions()['aasaan']}"],
-            metadata={"task": bundle.task.name, "manifest_name": bundle.manifest.name},
-        )
+    logged = mlflow.pyfunc.log_model(
+        name="bundle",
+        python_model=str(Path(__file__).with_name("pyfunc.py")),
+        artifacts={"bundle": str(bundle.folder)},
+        pip_requirements=[f"aasaan=={versions()['aasaan']}"],
+        metadata={"task": bundle.task.name, "manifest_name": bundle.manifest.name},
+    )
     return str(logged.model_uri)

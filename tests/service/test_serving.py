@@ -65,8 +65,8 @@ def test_it_serves_the_champion_of_the_registry(finished: FinishedRun) -> None:
             assert json.load(answer)["model_version"] == "1"
 
 
-def test_a_registry_without_a_champion(home: Path) -> None:
-    process = serve(home, "--port", str(free_port()))
+def test_a_registry_without_a_champion(empty_store: Path) -> None:
+    process = serve(empty_store, "--port", str(free_port()))
     errors = process.communicate(timeout=120)[1]
     assert process.returncode == 1
     assert "aasaan-sentiment has no champion" in errors

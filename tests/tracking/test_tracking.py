@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -102,9 +103,7 @@ def test_promotion_is_earned(
     assert reason in registry._earned(challenger, champion)[1]
 
 
-def test_promote_force_rollback_and_their_record(
-    finished: FinishedRun, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_promote_force_rollback_and_their_record(finished: FinishedRun, empty_store: Path) -> None:
     bundle = find_bundle(str(finished.bundle))
     client = store.connect()
     for number in ("1", "2"):
@@ -128,7 +127,7 @@ def test_promote_force_rollback_and_their_record(
         registry.promote("sentiment", "9")
 
 
-def test_no_champion_and_no_such_model(home: Path) -> None:
+def test_no_champion_and_no_such_model(empty_store: Path) -> None:
     with pytest.raises(RegistryError, match="has no champion"):
         find_bundle("sentiment")
     with pytest.raises(RegistryError, match="cannot be had from the MLflow store"):
@@ -136,7 +135,7 @@ def test_no_champion_and_no_such_model(home: Path) -> None:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+def server(tmp_path: Path, store_template: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """A real MLflow server on a store of its own."""
     port = free_port()
     command = [
@@ -144,6 +143,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
         "--workers", "1", "--backend-store-uri", f"sqlite:///{tmp_path}/server.db",
         "--artifacts-destination", str(tmp_path / "artefacts"),
     ]  # fmt: skip
+    shutil.copy(store_template, tmp_path / "server.db")
     silent = subprocess.DEVNULL
     process = subprocess.Popen(command, stdout=silent, stderr=silent, start_new_session=True)
     url = f"http://127.0.0.1:{port}"
@@ -169,6 +169,7 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
 def test_a_server_that_dies_in_the_middle_loses_nothing(
     server: tuple[str, "subprocess.Popen[bytes]"],
     tiny_bert: Path,
+    empty_store: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
