@@ -1,8 +1,6 @@
 """One training, from a config to a bundle. Read `train` and `fit` from top to bottom."""
 
-import json
 import logging
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,16 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 from datasets import Dataset
-from torch.utils.data import DataLoader
 from transformers import (
     EarlyStoppingCallback,
     PreTrainedModel,
     PrinterCallback,
     Trainer,
-    TrainingArguments,
     set_seed,
 )
 
@@ -28,21 +22,29 @@ from pipelines import bundle as bundles
 from pipelines import environment
 from pipelines.callbacks import EpochOrder, LogMetrics, ProgressBar, StopOnSignal
 from pipelines.card import model_card
-from pipelines.config import RunConfig, dump_config
+from pipelines.config import RunConfig
 from pipelines.data.batching import Collator, TokenBudgetSampler
 from pipelines.data.prepare import Prepared, prepare
 from pipelines.data.tokenization import TextTokenizer
-from pipelines.errors import Interrupted, UsageError
+from pipelines.errors import Interrupted
 from pipelines.export import Parity, export_graph
 from pipelines.models.adapters import add_adapter, merge
 from pipelines.models.bases import Base, load_encoder, load_tokenizer, resolve_base
 from pipelines.models.optimisation import parameter_groups
 from pipelines.plots import draw_run
 from pipelines.prediction import OnnxRunner, Predictor
-from pipelines.storage import require_space, runs_folder, write_json, write_text
+from pipelines.run_folders import (
+    find_unfinished,
+    is_first_process,
+    last_checkpoint,
+    new_folder,
+    shared_between_processes,
+)
+from pipelines.storage import require_space, runs_folder, write_json
 from pipelines.tasks import create_task
 from pipelines.tasks.task import Evaluation, Task
 from pipelines.tracking.record import RunRecord
+from pipelines.trainer import LengthBatchedTrainer, training_arguments
 
 log = logging.getLogger("aasaan")
 
@@ -125,8 +127,8 @@ def fit(
     tokenizer = TextTokenizer(load_tokenizer(base), task.max_length)
     model = build_model(config, task, base)
 
-    folder = _shared_between_processes(
-        lambda: _find_unfinished(config, resume) if resume else _new_folder(config)
+    folder = shared_between_processes(
+        lambda: find_unfinished(config, resume) if resume else new_folder(config)
     )
     record = RunRecord.open(folder)
     if is_first_process():
@@ -139,15 +141,12 @@ def fit(
     seconds = time.perf_counter() - start
     steps = trainer.state.global_step
     if is_first_process():
-        speed = len(data.splits["train"]) * (trainer.state.epoch or 0) / seconds
-        record.log(steps, {"train/seconds": seconds, "train/examples_per_second": speed})
+        record.log(steps, {"train/seconds": seconds})
+        if not resume:
+            examples = len(data.splits["train"]) * (trainer.state.epoch or 0)
+            record.log(steps, {"train/examples_per_second": examples / seconds})
     history = trainer.state.log_history
     return Fitted(config, task, base, data, tokenizer, model, record, history, steps, seconds)
-
-
-def is_first_process() -> bool:
-    """Whether this process is the one that writes: always, unless a launcher started several."""
-    return bool(PartialState().is_main_process)
 
 
 def flat_metrics(evaluation: Evaluation, split: str) -> dict[str, float]:
@@ -194,9 +193,11 @@ def _train(
     sampler = TokenBudgetSampler(rows["train"]["length"], training.tokens_per_batch, config.seed)
     stop = StopOnSignal()
     ratio = config.adapter.b_rate_ratio if config.adapter else 1.0
-    trainer = _LengthBatchedTrainer(
+    trainer = LengthBatchedTrainer(
         model=model,
-        args=_arguments(config, task, len(sampler), folder),
+        args=training_arguments(
+            training, task.primary_metric, config.seed, len(sampler), folder / "checkpoints"
+        ),
         train_dataset=rows["train"],
         eval_dataset=rows["validation"],
         data_collator=Collator(tokenizer.pad_id),
@@ -217,66 +218,13 @@ def _train(
     if training.early_stopping is not None:
         trainer.add_callback(EarlyStoppingCallback(training.early_stopping))
     with stop.listening():
-        trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
+        trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     if stop.requested:
         raise Interrupted(
             f"Stopped at step {trainer.state.global_step}; a checkpoint is kept in {folder}.\n"
             "Go on with the same command and --resume."
         )
     return trainer
-
-
-class _LengthBatchedTrainer(Trainer):
-    """transformers' Trainer with batches of one length, filled up to a token budget."""
-
-    def __init__(self, *, sampler: TokenBudgetSampler, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._sampler = sampler
-
-    def get_train_dataloader(self) -> DataLoader[Any]:
-        return self._loader(self.train_dataset, self._sampler)
-
-    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
-        rows = eval_dataset if eval_dataset is not None else self.eval_dataset
-        return self._loader(rows, TokenBudgetSampler(rows["length"], 4096, shuffle=False))
-
-    def _loader(self, rows: Any, sampler: TokenBudgetSampler) -> DataLoader[Any]:
-        loader: DataLoader[Any] = DataLoader(rows, batch_sampler=sampler, collate_fn=self.data_collator)
-        prepared: DataLoader[Any] = self.accelerator.prepare(loader)
-        return prepared
-
-
-def _arguments(config: RunConfig, task: Task, batches: int, folder: Path) -> TrainingArguments:
-    training = config.training
-    interval = math.ceil(training.evaluate_every * batches / training.gradient_accumulation)
-    return TrainingArguments(
-        output_dir=str(folder / "checkpoints"),
-        num_train_epochs=training.epochs,
-        max_steps=training.max_steps or -1,
-        lr_scheduler_type=training.schedule,
-        warmup_steps=training.warmup,
-        max_grad_norm=training.max_grad_norm,
-        label_smoothing_factor=training.label_smoothing,
-        gradient_accumulation_steps=training.gradient_accumulation,
-        bf16=environment.use_bf16(training.precision),
-        eval_strategy="steps",
-        eval_steps=interval,
-        save_strategy="steps",
-        save_steps=interval,
-        save_total_limit=2,
-        logging_steps=max(1, interval // 10),
-        load_best_model_at_end=True,
-        metric_for_best_model=task.primary_metric,
-        greater_is_better=True,
-        restore_callback_states_from_checkpoint=True,
-        report_to="none",
-        disable_tqdm=True,
-        log_level="error",
-        seed=config.seed,
-        remove_unused_columns=False,
-        label_names=["labels"],
-        dataloader_pin_memory=torch.cuda.is_available(),
-    )
 
 
 def _encode(task: Task, tokenizer: TextTokenizer, examples: Dataset, split: str) -> Dataset:
@@ -356,54 +304,3 @@ def _manifest(fitted: Fitted, parity: Parity, evaluation: Evaluation) -> bundles
         parity=parity.record(),
         versions=environment.versions(),
     )
-
-
-def _shared_between_processes(find: Callable[[], Path]) -> Path:
-    """What the first process finds, told to the others."""
-    found = [find() if is_first_process() else None]
-    broadcast_object_list(found)
-    assert found[0] is not None
-    return found[0]
-
-
-def _new_folder(config: RunConfig) -> Path:
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
-        folder = runs_folder() / f"{config.name}-{stamp}{suffix}"
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        write_text(folder / "config.yaml", dump_config(config))
-        return folder
-    raise UsageError(f"Too many runs named {config.name}-{stamp} in {runs_folder()}.")
-
-
-def _find_unfinished(config: RunConfig, resume: bool | Path) -> Path:
-    if isinstance(resume, Path):
-        candidates = [resume]
-    else:
-        newest_first = sorted(runs_folder().glob(f"{config.name}-*"), key=lambda p: p.stat().st_mtime)
-        candidates = newest_first[::-1]
-    wanted = dump_config(config)
-    for folder in candidates:
-        kept = folder / "config.yaml"
-        same = kept.is_file() and kept.read_text(encoding="utf-8") == wanted
-        if same and not (folder / "bundle").exists() and _last_checkpoint(folder):
-            return folder
-    raise UsageError(
-        f"Nothing to resume: no unfinished run of exactly this config with a checkpoint in "
-        f"{candidates[0].parent if candidates else runs_folder()}. Start without --resume, or use the "
-        "same config and --set as the run that was stopped."
-    )
-
-
-def _last_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end; the state file is the last that comes."""
-    found: list[tuple[int, Path]] = []
-    for path in (folder / "checkpoints").glob("checkpoint-*/trainer_state.json"):
-        try:
-            found.append((int(json.loads(path.read_text(encoding="utf-8"))["global_step"]), path.parent))
-        except (ValueError, KeyError):
-            continue
-    return str(max(found)[1]) if found else None

@@ -46,7 +46,7 @@ def test_contract(name: str, tiny_bert: Path) -> None:
         loss = model(**batch).loss
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     assert all(np.isfinite(losses))
     trained = {parameter for parameter, value in model.named_parameters() if value.grad is not None}
     assert all(".lora_" in one or any(f".{part}." in one for part in task.fresh_modules) for one in trained)

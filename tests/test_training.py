@@ -25,6 +25,7 @@ from pipelines.errors import (
     StorageError,
     UsageError,
 )
+from pipelines.run_folders import find_unfinished, last_checkpoint
 from pipelines.storage import runs_folder
 from tests.conftest import CONFIGS, ROOT
 
@@ -61,13 +62,13 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(
             if state.global_step == 70:  # in the middle of the second epoch, off any evaluation
                 os.kill(os.getpid(), signal.SIGINT)
 
-    original = training._LengthBatchedTrainer
+    original = training.LengthBatchedTrainer
 
     def with_interrupt(**kwargs: Any) -> Any:
         kwargs["callbacks"] = [InterruptAt(), *kwargs["callbacks"]]
         return original(**kwargs)
 
-    monkeypatch.setattr(training, "_LengthBatchedTrainer", with_interrupt)
+    monkeypatch.setattr(training, "LengthBatchedTrainer", with_interrupt)
     with pytest.raises(Interrupted, match=r"Stopped at step 70; a checkpoint is kept(.|\n)*--resume"):
         training.fit(config)
     monkeypatch.undo()
@@ -94,13 +95,13 @@ def test_kill_9_loses_at_most_one_interval(tiny_bert: Path, home: Path) -> None:
         process.kill()
         process.wait()
     folder = next(runs_folder().iterdir())
-    checkpoint = training._last_checkpoint(folder)
+    checkpoint = last_checkpoint(folder)
     assert checkpoint is not None
     last_logged = max(curve(folder))
     interval = min(curve(folder))
     assert int(checkpoint.rsplit("-", 1)[1]) >= last_logged - interval
     config = load_config(CONFIGS / "tiny" / "sentiment.yaml", overrides)
-    assert training._find_unfinished(config, resume=True) == folder
+    assert find_unfinished(config, resume=True) == folder
 
 
 def wait_for(condition: Any, process: subprocess.Popen[bytes], seconds: float = 90) -> None:
@@ -116,7 +117,7 @@ def test_a_checkpoint_that_was_cut_short_is_passed_over(tmp_path: Path) -> None:
         folder = tmp_path / "checkpoints" / f"checkpoint-{step}"
         folder.mkdir(parents=True)
         (folder / "trainer_state.json").write_text(state)
-    assert training._last_checkpoint(tmp_path) == str(tmp_path / "checkpoints" / "checkpoint-10")
+    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoints" / "checkpoint-10")
 
 
 def test_nothing_to_resume(tiny_bert: Path) -> None:
