@@ -1,7 +1,6 @@
 """Stopping, resuming, repeating: on the tiny model, through the real entry points."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -60,7 +59,7 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(
     class InterruptAt(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             if state.global_step == 70:  # in the middle of the second epoch, off any evaluation
-                os.kill(os.getpid(), signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
 
     original = training.LengthBatchedTrainer
 
