@@ -6,6 +6,7 @@ Neither ever ends a training. What a server did not take stays in the run's fold
 
 import json
 import logging
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -178,11 +179,13 @@ def _log_data(data: dict[str, Any]) -> None:
 def _log_model(bundle: bundles.Bundle) -> str:
     from pipelines.environment import versions
 
-    logged = mlflow.pyfunc.log_model(
-        name="bundle",
-        python_model=str(Path(__file__).with_name("pyfunc.py")),
-        artifacts={"bundle": str(bundle.folder)},
-        pip_requirements=[f"aasaan=={versions()['aasaan']}"],
-        metadata={"task": bundle.task.name, "manifest_name": bundle.manifest.name},
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of the Any in our predictions' dicts, once more
+        logged = mlflow.pyfunc.log_model(
+            name="bundle",
+            python_model=str(Path(__file__).with_name("pyfunc.py")),
+            artifacts={"bundle": str(bundle.folder)},
+            pip_requirements=[f"aasaan=={versions()['aasaan']}"],
+            metadata={"task": bundle.task.name, "manifest_name": bundle.manifest.name},
+        )
     return str(logged.model_uri)
