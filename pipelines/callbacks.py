@@ -105,10 +105,10 @@ class ProgressBar(TrainerCallback):
         self.start = 0.0
         self.progress = Progress(
             TextColumn("training"),
-            BarColumn(),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
             console=Console(stderr=True),
         )
         self.loss = self.best = ""
@@ -127,7 +127,7 @@ class ProgressBar(TrainerCallback):
         if state.is_world_process_zero:
             done = (state.global_step - self.first_step) * args.gradient_accumulation_steps
             rate = done * self.examples_per_batch / (time.perf_counter() - self.start)
-            note = f"{self.loss}{rate:.0f} examples/s{self.best}"
+            note = f"{rate:.0f} examples/s{self.loss}{self.best}"
             self.progress.update(self.bar, completed=state.global_step, note=note)
 
     def on_log(
@@ -140,9 +140,9 @@ class ProgressBar(TrainerCallback):
     ) -> None:
         logs = logs or {}
         if "loss" in logs:
-            self.loss = f"loss {float(logs['loss']):.3f}  "
+            self.loss = f"  loss {float(logs['loss']):.3f}"
         if f"eval_{self.primary_metric}" in logs:
-            self.best = f"  validation {self.primary_metric} {logs[f'eval_{self.primary_metric}']:.1f}"
+            self.best = f"  {self.primary_metric} {logs[f'eval_{self.primary_metric}']:.1f}"
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
