@@ -23,7 +23,3 @@ class Unprocessable(RequestError):
 
 class Overloaded(RequestError):
     status = 429
-
-
-class NotReady(RequestError):
-    status = 503
